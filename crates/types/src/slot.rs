@@ -15,7 +15,7 @@ const VERSION: u8 = 1;
 const LENGTH: usize = 25;
 
 /// When, and in which round, by whom, a block was proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
     /// Fixed range of heights with one committee.
     pub epoch: u32,
