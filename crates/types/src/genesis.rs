@@ -33,7 +33,8 @@ pub struct Genesis {
     ledger_id: LedgerId,
 }
 
-/// Tells ledgers apart wherever several share a connection: hash of genesis block and `config.lonja`.
+/// Tells ledgers apart wherever several share a connection: hash of genesis block, chain configuration and
+/// `config.lonja`. Nodes that would judge one block differently do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LedgerId(B256);
 
@@ -83,7 +84,7 @@ impl Genesis {
         let header = header(&ethereum, lonja.fees)?;
         let withdrawals = header.withdrawals_root.map(|_| Default::default());
         let block = Block::new(header, BlockBody { withdrawals, ..Default::default() });
-        let ledger_id = LedgerId::new(block.hash(), &lonja);
+        let ledger_id = LedgerId::new(block.hash(), &ethereum.config, &lonja);
         Ok(Genesis { ethereum: Arc::new(ethereum), lonja, block: Arc::new(block), ledger_id })
     }
 
@@ -114,8 +115,10 @@ impl Genesis {
 }
 
 impl LedgerId {
-    fn new(genesis: BlockHash, lonja: &LonjaConfig) -> LedgerId {
-        let rules = serde_json::to_vec(lonja).expect("the section has string keys only");
+    /// From what was parsed, not from the text: the order of keys in a file means nothing.
+    fn new(genesis: BlockHash, config: &alloy_genesis::ChainConfig, lonja: &LonjaConfig) -> LedgerId {
+        let ethereum = alloy_genesis::ChainConfig { extra_fields: Default::default(), ..config.clone() };
+        let rules = serde_json::to_vec(&(ethereum, lonja)).expect("both have string keys only");
         LedgerId(keccak256([genesis.as_slice(), &rules].concat()))
     }
 
@@ -134,10 +137,12 @@ impl LedgerId {
 fn header(genesis: &alloy_genesis::Genesis, fees: FeeMode) -> Result<Header, GenesisError> {
     let config = &genesis.config;
     let (height, timestamp) = (genesis.number.unwrap_or(0), genesis.timestamp);
-    let london = config.london_block.is_some_and(|fork| fork <= height);
-    let shanghai = london && config.is_shanghai_active_at_block_and_timestamp(height, timestamp);
-    let cancun = shanghai && config.is_cancun_active_at_block_and_timestamp(height, timestamp);
-    let prague = cancun && config.prague_time.is_some_and(|fork| fork <= timestamp);
+    let since = |fork: Option<u64>| fork.is_some_and(|fork| fork <= timestamp);
+    // A fork implies all before it, whether or not the file names them.
+    let prague = since(config.prague_time) || since(config.osaka_time);
+    let cancun = prague || since(config.cancun_time);
+    let shanghai = cancun || since(config.shanghai_time);
+    let london = shanghai || config.london_block.is_some_and(|fork| fork <= height);
     Ok(Header {
         parent_hash: genesis.parent_hash.unwrap_or_default(),
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
@@ -189,6 +194,10 @@ mod tests {
         assert_eq!((genesis.chain_id(), genesis.lonja.fees), (1337, FeeMode::Eip1559));
         assert_eq!(genesis.block().header().base_fee_per_gas, Some(INITIAL_BASE_FEE));
         assert_eq!(genesis.block().header().withdrawals_root, None, "Shanghai is not scheduled");
+        let newer = PLAIN.replacen("\"londonBlock\": 0", "\"cancunTime\": 0", 1);
+        let header = Genesis::parse(&newer).unwrap().block().header().clone();
+        assert!(header.base_fee_per_gas.is_some() && header.withdrawals_root.is_some() && header.blob_gas_used.is_some());
+        assert_eq!(header.requests_hash, None, "Prague is not scheduled");
     }
 
     /// Mainnet's genesis header, without its 8,893 accounts: the header's encoding is Ethereum's.
@@ -222,8 +231,10 @@ mod tests {
         let free = template.clone().build().unwrap();
         let quick = GenesisTemplate { consensus: ConsensusConfig::Dev { block_period_ms: 5 }, ..template };
         let quick = quick.build().unwrap();
-        assert_eq!(free.hash(), quick.hash());
-        assert_ne!(free.ledger_id(), quick.ledger_id());
+        let elsewhere = GenesisTemplate { chain_id: 7, ..GenesisTemplate::default() }.build().unwrap();
+        assert_eq!((free.hash(), free.hash()), (quick.hash(), elsewhere.hash()));
+        let ids = [&free, &quick, &elsewhere].map(Genesis::ledger_id);
+        assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[1] != ids[2]);
     }
 
     #[test]
