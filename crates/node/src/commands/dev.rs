@@ -18,6 +18,9 @@ pub fn run(args: DevArgs) -> Result<()> {
     if args.settings.log_level.is_none() {
         settings.log.level = "warn".into(); // the banner is for people; --log-level brings the log back
     }
+    if settings.http.cors.is_empty() {
+        settings.http.cors.push("*".into()); // a DApp under development is served from anywhere
+    }
     telemetry::log(&settings.log)?;
     let keys = (0..ACCOUNTS).map(|index| AccountKey::from_mnemonic(DEV_MNEMONIC, index)).collect::<Result<Vec<_>, _>>()?;
     let genesis = genesis(&args, &dir, &keys)?;
