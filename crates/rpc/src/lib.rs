@@ -12,6 +12,7 @@
 //! no class of requests can take the threads of another, and none those of agreement.
 
 mod debug;
+mod dev;
 mod error;
 mod eth;
 mod filters;

@@ -18,6 +18,15 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::Layer;
 
+/// Characters of an unknown method's name that are repeated to its caller.
+const NAME_MOST: usize = 64;
+
+/// geth's words, which clients match on to fall back to another method.
+fn unknown_method(name: &str) -> Failure {
+    let name: String = name.chars().take(NAME_MOST).collect();
+    Failure::NotServed(format!("the method {name} does not exist/is not available"))
+}
+
 /// How calls of methods that do not exist are counted.
 const UNKNOWN: &str = "unknown";
 
@@ -144,6 +153,9 @@ where
     }
 
     fn refusal(&self, request: &Request<'_>) -> Option<Failure> {
+        if !self.names.contains(request.method_name()) {
+            return Some(unknown_method(request.method_name()));
+        }
         let params = request.params.as_ref().map_or("", |params| params.get());
         let most = self.ledger.limits.depth;
         if depth(params) > most {

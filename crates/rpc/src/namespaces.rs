@@ -5,7 +5,7 @@
 use crate::error::Failure;
 use crate::registry::{Call, Registry};
 use crate::served::Served;
-use crate::{debug, eth, lonja, net, txpool, web3};
+use crate::{debug, dev, eth, lonja, net, txpool, web3};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,8 +13,12 @@ const NAMESPACES: [&str; 7] = ["debug", "eth", "lonja", "net", "rpc", "txpool", 
 
 /// Every method of one ledger.
 pub(crate) fn register(ledger: Arc<Served>) -> Registry {
+    let develops = !ledger.signers.is_empty();
     let mut methods = Registry::new(ledger);
     debug::register(&mut methods);
+    if develops {
+        dev::register(&mut methods);
+    }
     eth::register(&mut methods);
     lonja::register(&mut methods);
     net::register(&mut methods);

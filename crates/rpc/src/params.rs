@@ -126,10 +126,12 @@ impl<'de> Deserialize<'de> for StorageKey {
             let why = format!("storage key too long (want at most 32 bytes): {text:?}");
             return Err(serde::de::Error::custom(why));
         }
+        let undecodable = || serde::de::Error::custom(format!("unable to decode storage key: {text:?}"));
+        if digits.is_empty() {
+            return Err(undecodable());
+        }
         let number = U256::from_str_radix(digits, 16);
-        number
-            .map(|number| StorageKey(B256::from(number)))
-            .map_err(|_| serde::de::Error::custom(format!("unable to decode storage key: {text:?}")))
+        number.map(|number| StorageKey(B256::from(number))).map_err(|_| undecodable())
     }
 }
 

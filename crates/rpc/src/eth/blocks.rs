@@ -56,7 +56,8 @@ fn block(call: &mut Call<'_>, id: BlockId) -> Result<Option<RpcBlock>, Failure> 
 }
 
 fn receipts(call: &mut Call<'_>) -> Result<Option<Vec<RpcReceipt>>, Failure> {
-    let id = call.arguments.block()?;
+    let missing = || Failure::invalid_params("missing value for required argument 0");
+    let id = call.arguments.optional_block()?.ok_or_else(missing)?;
     call.arguments.end()?;
     let view = call.ledger.view()?;
     let Some(height) = view.height(id)? else { return Ok(None) };

@@ -52,14 +52,20 @@ fn new_transaction_filter(call: &mut Call<'_>) -> Result<U128, Failure> {
     call.ledger.filters.install(Watched::Transactions { cursor, full })
 }
 
+/// A filter's name: a quantity in hexadecimal.
+fn id(call: &mut Call<'_>) -> Result<U128, Failure> {
+    let text = call.arguments.hex::<String>()?;
+    text.parse().map_err(|_| Failure::invalid_params(format!("invalid argument 0: {text:?} is no filter")))
+}
+
 fn uninstall(call: &mut Call<'_>) -> Result<bool, Failure> {
-    let id = call.arguments.required::<U128>()?;
+    let id = id(call)?;
     call.arguments.end()?;
     Ok(call.ledger.filters.uninstall(&id))
 }
 
 fn filter_logs(call: &mut Call<'_>) -> Result<Vec<Log>, Failure> {
-    let id = call.arguments.required::<U128>()?;
+    let id = id(call)?;
     call.arguments.end()?;
     match call.ledger.filters.get(&id)? {
         Watched::Logs { filter, .. } => logs::find(call.ledger, &filter, &call.deadline),
@@ -68,7 +74,7 @@ fn filter_logs(call: &mut Call<'_>) -> Result<Vec<Log>, Failure> {
 }
 
 fn changes(call: &mut Call<'_>) -> Result<Changes, Failure> {
-    let id = call.arguments.required::<U128>()?;
+    let id = id(call)?;
     call.arguments.end()?;
     let (changes, watched) = match call.ledger.filters.get(&id)? {
         Watched::Logs { filter, next } => new_logs(call, filter, next)?,

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   work in the pool:   parent's time + least interval, or at once if that is past
+//!   after a block with transactions: one empty block, a moment later
 //!   idle:               parent's time + empty block period  (meanwhile the view may end without a block)
 //!   no quorum in reach, or votes not allowed: pass the turn at once
 //! ```
@@ -19,6 +20,10 @@ use commonware_macros::select;
 use commonware_runtime::{Clock, Spawner};
 use std::time::Duration;
 use types::Slot;
+
+/// Deployment tools and event listeners wait for the block after the one with their transaction; on an idle ledger they
+/// would wait for a whole period at each step. Shorter than a leader's timeout, so that it costs no view.
+const ECHO: Duration = Duration::from_millis(250);
 
 impl<E: Clock + Spawner> Application<E> {
     /// The block to propose in this view, or none to pass the turn.
@@ -56,7 +61,7 @@ impl<E: Clock + Spawner> Application<E> {
 
     async fn extend(&self, context: &Slotted, parent: &Digested<Block>) -> Option<Digested<Block>> {
         let parent_ms = parent.inner().inner().timestamp_ms();
-        let heartbeat_ms = after(parent_ms, self.parts.committee.empty_block_period());
+        let heartbeat_ms = after(parent_ms, self.beat(parent));
         let mut work = self.parts.chain.work();
         self.sleep_until_ms(after(parent_ms, self.parts.committee.min_block_interval())).await;
         loop {
@@ -70,6 +75,15 @@ impl<E: Clock + Spawner> Application<E> {
                     _ = self.sleep_until_ms(heartbeat_ms) => {},
                 },
             }
+        }
+    }
+
+    /// How long after its parent an empty block is due.
+    fn beat(&self, parent: &Digested<Block>) -> Duration {
+        let period = self.parts.committee.empty_block_period();
+        match parent.inner().inner().transactions().is_empty() {
+            true => period,
+            false => period.min(ECHO),
         }
     }
 
