@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import struct
-import time
 import urllib.parse
 
 PATIENCE_S = 10

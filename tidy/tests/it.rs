@@ -84,7 +84,11 @@ fn sources_keep_the_house_style() {
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "{}: {lines} lines; look for the second noun", source.display());
         for mark in ["TODO", "FIXME", "XXX", "HACK"] {
-            assert!(!text.contains(&format!("{mark}:")) && !text.contains(&format!("{mark} ")), "{}: {mark}", source.display());
+            assert!(
+                !text.contains(&format!("{mark}:")) && !text.contains(&format!("{mark} ")),
+                "{}: {mark}",
+                source.display()
+            );
         }
     }
 }

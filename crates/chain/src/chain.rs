@@ -80,7 +80,9 @@ pub enum ChainError {
         finalized: u64,
     },
     /// Agreement finalised two blocks at one height.
-    #[error("block {height}: {second} was finalised, but {first} is final here; more than a third of the committee lies")]
+    #[error(
+        "block {height}: {second} was finalised, but {first} is final here; more than a third of the committee lies"
+    )]
     Conflict {
         /// Both blocks' height.
         height: u64,

@@ -54,8 +54,16 @@ impl Chain {
         !picked.is_empty()
     }
 
-    /// Builds and executes a block on `parent`; without transactions only when `allow_empty`.
-    pub fn propose(&self, parent: BlockHash, round: Round, allow_empty: bool) -> Result<Proposal, ChainError> {
+    /// Builds and executes a block on `parent`; without transactions only when `allow_empty`. Asked after each
+    /// transaction, `enough` ends the block: a leader's time is limited, and what the block's gas can compute is not.
+    /// A block has its first transaction nevertheless, so that a slow one is not tried for ever.
+    pub fn propose(
+        &self,
+        parent: BlockHash,
+        round: Round,
+        allow_empty: bool,
+        enough: &dyn Fn() -> bool,
+    ) -> Result<Proposal, ChainError> {
         let _lane = self.0.lane.lock();
         let Some(branch) = self.branch(&parent) else { return Ok(Proposal::Unknown(parent)) };
         let header = self.tip_header(&branch);
@@ -65,7 +73,7 @@ impl Chain {
         if picked.is_empty() && !allow_empty {
             return Ok(Proposal::Nothing);
         }
-        let built = self.build(&branch, &state, context.clone(), &picked)?;
+        let built = self.build(&branch, &state, context.clone(), &picked, enough)?;
         self.forget(&built.refused);
         if built.transactions.is_empty() && !allow_empty {
             return Ok(Proposal::Nothing);
@@ -87,6 +95,7 @@ impl Chain {
         state: &StateView,
         context: BlockContext,
         picked: &Picked,
+        enough: &dyn Fn() -> bool,
     ) -> Result<Built, ChainError> {
         let height = context.height;
         let failed = |source| ChainError::Execution { height, source };
@@ -95,6 +104,9 @@ impl Chain {
         let (mut transactions, mut senders, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let mut full = 0;
         for entry in picked {
+            if !transactions.is_empty() && enough() {
+                break;
+            }
             match builder.add(&entry.transaction).map_err(failed)? {
                 Added::Included { .. } => {
                     transactions.push(entry.transaction.inner().clone());

@@ -73,10 +73,7 @@ impl Chain {
         Pooled { hash: *inner.hash(), origin, arrival: 0, cost, tip, fee_cap, bytes, transaction }
     }
 
-    fn insert(
-        &self,
-        checked: Vec<Result<Pooled, Rejected>>,
-    ) -> Result<Vec<Result<TxHash, Rejected>>, StorageError> {
+    fn insert(&self, checked: Vec<Result<Pooled, Rejected>>) -> Result<Vec<Result<TxHash, Rejected>>, StorageError> {
         let mut view = self.0.ledger.state(Vec::new())?;
         let mut funds = AddressMap::default();
         read_funds(&view, &checked, &mut funds)?;

@@ -83,13 +83,13 @@ fn seal<E: Clock>(
     allow_empty: bool,
 ) -> Result<Option<BlockHash>, RunError> {
     let parent = chain.finalized();
-    let parent_ms = parent_time_ms(&parent);
+    let parent_ms = types::timestamp_ms(&parent);
     let now = context.current().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let view = parent.number + 1;
     let slot = Slot { epoch: 0, view, parent_view: view - 1, proposer: 0, timestamp_ms: now_ms.max(parent_ms + 1) };
     let round = Round { slot, beneficiary: options.beneficiary };
-    let block = match chain.propose(parent.hash(), round, allow_empty)? {
+    let block = match chain.propose(parent.hash(), round, allow_empty, &|| false)? {
         Proposal::Block(block) => block,
         Proposal::Nothing => return Ok(None),
         Proposal::Unknown(hash) => return Err(RunError::Unknown(hash)),
@@ -97,8 +97,4 @@ fn seal<E: Clock>(
     chain.finalize(&block, None)?;
     options.status.finalized(&block);
     Ok(Some(block.hash()))
-}
-
-fn parent_time_ms(header: &types::Header) -> u64 {
-    Slot::of(header).map_or(header.timestamp.saturating_mul(1000), |slot| slot.timestamp_ms)
 }

@@ -15,7 +15,7 @@ use alloy_consensus::{
 };
 use alloy_primitives::{Address, B64, B256, U256};
 use revm::primitives::hardfork::SpecId;
-use types::{Block, BlockBody, Header, Slot, Transaction};
+use types::{Block, BlockBody, Header, Slot, Transaction, timestamp_ms};
 
 use crate::{BlockContext, Execution, InvalidTransaction, Rules};
 
@@ -220,13 +220,8 @@ fn ommers_root(body: &BlockBody) -> B256 {
 }
 
 fn check_time(parent: &Header, header: &Header) -> Result<(), InvalidReason> {
-    let (parent, found) = (time_ms(parent), time_ms(header));
+    let (parent, found) = (timestamp_ms(parent), timestamp_ms(header));
     if found > parent { Ok(()) } else { Err(InvalidReason::Timestamp { parent, found }) }
-}
-
-/// A block's time; a genesis or an imported block has whole seconds only.
-fn time_ms(header: &Header) -> u64 {
-    Slot::of(header).map_or(header.timestamp.saturating_mul(1000), |slot| slot.timestamp_ms)
 }
 
 fn check_body(block: &Block) -> Result<(), InvalidReason> {

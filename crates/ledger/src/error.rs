@@ -60,6 +60,11 @@ pub enum OpenError {
     Chain { found: u64, expected: u64 },
     #[error("the ledger's store began with genesis {found}, the genesis file has the hash {expected}")]
     Genesis { found: B256, expected: B256 },
+    #[error(
+        "the ledger's store was made under other rules: config.lonja of the genesis file (ledger, fees, consensus) has \
+         changed since. Put back the file that the network agreed on"
+    )]
+    Rules,
     #[error("the genesis block says state root {header}, its accounts have the root {computed}")]
     GenesisRoot { header: B256, computed: B256 },
     #[error(transparent)]

@@ -10,8 +10,8 @@ use crate::{
     encoding::{encode_account, encode_value},
     snapshot::read_header,
     tables::{
-        self, ACCOUNTS, CODES, FORMAT, META, META_CHAIN_ID, META_FORMAT, META_GENESIS, META_HISTORY_FROM, NODES,
-        STORAGE, create_all, node_key, put_finalized, slot_key,
+        self, ACCOUNTS, CODES, FORMAT, META, META_CHAIN_ID, META_FORMAT, META_GENESIS, META_HISTORY_FROM, META_RULES,
+        NODES, STORAGE, create_all, node_key, put_finalized, slot_key,
     },
     trie::{NodeSource, Root, StateUpdate, update_state},
 };
@@ -145,6 +145,7 @@ fn write_genesis(
     meta.insert(META_FORMAT, &FORMAT.to_be_bytes()[..])?;
     meta.insert(META_CHAIN_ID, &genesis.chain_id().to_be_bytes()[..])?;
     meta.insert(META_GENESIS, genesis.hash().as_slice())?;
+    meta.insert(META_RULES, genesis.ledger_id().hash().as_slice())?;
     meta.insert(META_HISTORY_FROM, &block.height().to_be_bytes()[..])?;
     Ok(())
 }
@@ -209,6 +210,9 @@ fn check_meta(txn: &ReadTransaction, place: &str, genesis: &Genesis) -> Result<(
     let (found, expected) = (B256::from(meta::<32>(txn, META_GENESIS)?), genesis.hash());
     if found != expected {
         return Err(OpenError::Genesis { found, expected });
+    }
+    if meta::<32>(txn, META_RULES)? != genesis.ledger_id().hash().0 {
+        return Err(OpenError::Rules);
     }
     Ok(())
 }

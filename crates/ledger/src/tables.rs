@@ -17,6 +17,7 @@ pub(crate) const META: Table<&str> = Table::new("meta");
 pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_CHAIN_ID: &str = "chain_id";
 pub(crate) const META_GENESIS: &str = "genesis";
+pub(crate) const META_RULES: &str = "rules";
 pub(crate) const META_FINALIZED: &str = "finalized";
 pub(crate) const META_HISTORY_FROM: &str = "history_from";
 

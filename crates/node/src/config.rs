@@ -193,7 +193,9 @@ impl LedgerSettings {
             History::Word(word) if word == "full" => ledger::History::Full,
             History::Word(word) => {
                 let blocks = word.parse();
-                ledger::History::Blocks(blocks.map_err(|_| eyre!("ledger.history is {word:?}: use \"full\" or a number of blocks"))?)
+                ledger::History::Blocks(
+                    blocks.map_err(|_| eyre!("ledger.history is {word:?}: use \"full\" or a number of blocks"))?,
+                )
             }
         };
         Ok(ledger::Options { history, cache_bytes: self.cache_mib * MIB, ..Default::default() })

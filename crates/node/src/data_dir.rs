@@ -66,7 +66,8 @@ impl DataDir {
     /// Reads the node key, or says how to make one.
     pub fn read_key(&self) -> Result<NodeKey> {
         let path = self.node_key();
-        NodeKey::load(&path).wrap_err_with(|| format!("cannot load the node key {}; make one with: lonja init", path.display()))
+        NodeKey::load(&path)
+            .wrap_err_with(|| format!("cannot load the node key {}; make one with: lonja init", path.display()))
     }
 
     /// Writes a file that is not there yet.

@@ -27,6 +27,8 @@ use types::{ConsensusConfig, Genesis};
 /// A process that was killed leaves its lock and its port for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const PORT_PATIENCE: Duration = Duration::from_secs(3);
+/// How much clients' threads give way, on the system's scale of 0 to 19.
+const CLIENT_NICENESS: i32 = 5;
 /// Open files: the engine keeps one a view, each client one.
 const OPEN_FILES: u64 = 65_536;
 
@@ -54,7 +56,7 @@ pub fn run(plan: Plan, ready: impl FnOnce(&Plan)) -> Result<()> {
     raise_open_files();
     wait_for_ports(&plan.settings)?;
     let recorder = telemetry::metrics()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("rpc").enable_all().build()?;
+    let runtime = client_runtime()?;
     let chain = open_chain(&plan)?;
     let engine = start_engine(&plan, &chain)?;
     let outcome = runtime.block_on(async {
@@ -79,6 +81,16 @@ pub fn run(plan: Plan, ready: impl FnOnce(&Plan)) -> Result<()> {
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.map(Engine::stop)
+}
+
+/// Where clients are served. Its threads, those of the lanes included, give way to agreement where cores are few.
+fn client_runtime() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("rpc").enable_all();
+    builder.on_thread_start(|| {
+        let _ = rustix::process::setpriority_process(None, CLIENT_NICENESS); // without it, it is only less fair
+    });
+    builder.build().wrap_err("cannot start the clients' runtime")
 }
 
 /// Ctrl-C, or what a supervisor sends.
@@ -155,7 +167,8 @@ fn open_patiently(open: impl Fn() -> Result<Ledger, OpenError>) -> Result<Ledger
 
 fn start_engine(plan: &Plan, chain: &Chain) -> Result<Engine> {
     let peer = |peer: &crate::config::Peer| -> Result<Peer> {
-        let key = crypto::parse_public_key(&peer.key).wrap_err_with(|| format!("p2p.peers has the key {:?}", peer.key))?;
+        let key =
+            crypto::parse_public_key(&peer.key).wrap_err_with(|| format!("p2p.peers has the key {:?}", peer.key))?;
         let address = peer.address.parse().wrap_err("p2p.peers is wrong")?;
         Ok(Peer { key, address })
     };

@@ -33,8 +33,8 @@ pub struct Genesis {
     ledger_id: LedgerId,
 }
 
-/// Tells ledgers apart wherever several share a connection: hash of genesis block, chain configuration and
-/// `config.lonja`. Nodes that would judge one block differently do not meet.
+/// Tells ledgers apart wherever several share a connection: hash of genesis block, chain id and `config.lonja`. The fork
+/// schedule is no part of it, so that an upgrade can be announced to one node after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LedgerId(B256);
 
@@ -84,7 +84,7 @@ impl Genesis {
         let header = header(&ethereum, lonja.fees)?;
         let withdrawals = header.withdrawals_root.map(|_| Default::default());
         let block = Block::new(header, BlockBody { withdrawals, ..Default::default() });
-        let ledger_id = LedgerId::new(block.hash(), &ethereum.config, &lonja);
+        let ledger_id = LedgerId::new(block.hash(), ethereum.config.chain_id, &lonja);
         Ok(Genesis { ethereum: Arc::new(ethereum), lonja, block: Arc::new(block), ledger_id })
     }
 
@@ -116,10 +116,9 @@ impl Genesis {
 
 impl LedgerId {
     /// From what was parsed, not from the text: the order of keys in a file means nothing.
-    fn new(genesis: BlockHash, config: &alloy_genesis::ChainConfig, lonja: &LonjaConfig) -> LedgerId {
-        let ethereum = alloy_genesis::ChainConfig { extra_fields: Default::default(), ..config.clone() };
-        let rules = serde_json::to_vec(&(ethereum, lonja)).expect("both have string keys only");
-        LedgerId(keccak256([genesis.as_slice(), &rules].concat()))
+    fn new(genesis: BlockHash, chain_id: u64, lonja: &LonjaConfig) -> LedgerId {
+        let rules = serde_json::to_vec(lonja).expect("the section has string keys only");
+        LedgerId(keccak256([genesis.as_slice(), &chain_id.to_be_bytes(), &rules].concat()))
     }
 
     /// The whole hash.
@@ -196,7 +195,9 @@ mod tests {
         assert_eq!(genesis.block().header().withdrawals_root, None, "Shanghai is not scheduled");
         let newer = PLAIN.replacen("\"londonBlock\": 0", "\"cancunTime\": 0", 1);
         let header = Genesis::parse(&newer).unwrap().block().header().clone();
-        assert!(header.base_fee_per_gas.is_some() && header.withdrawals_root.is_some() && header.blob_gas_used.is_some());
+        assert!(
+            header.base_fee_per_gas.is_some() && header.withdrawals_root.is_some() && header.blob_gas_used.is_some()
+        );
         assert_eq!(header.requests_hash, None, "Prague is not scheduled");
     }
 

@@ -18,5 +18,5 @@ pub use finality::Finality;
 pub use genesis::{
     ConsensusConfig, FeeMode, Genesis, GenesisError, GenesisTemplate, LedgerId, LonjaConfig, SimplexConfig, Validator,
 };
-pub use slot::{Slot, SlotError};
+pub use slot::{Slot, SlotError, timestamp_ms};
 pub use transaction::{Receipt, Recovered, Transaction, TransactionError, decode_transaction, recover};

@@ -83,7 +83,7 @@ impl Slot {
 }
 
 /// The time of a block in milliseconds: with its slot's precision where it has one, else whole seconds.
-pub(crate) fn timestamp_ms(header: &Header) -> u64 {
+pub fn timestamp_ms(header: &Header) -> u64 {
     Slot::of(header).map_or(header.timestamp.saturating_mul(1000), |slot| slot.timestamp_ms)
 }
 

@@ -1,6 +1,6 @@
 //! Transactions and receipts, in Ethereum's encodings (EIP-2718).
 
-use alloy_consensus::{EthereumTxEnvelope, Signed, SignableTransaction, TxEip4844};
+use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, Signed, TxEip4844};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Log, Signature};
 use crypto::{RecoveryError, recover_sender};

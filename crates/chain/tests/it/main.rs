@@ -51,7 +51,7 @@ fn transfer(from: &AccountKey, nonce: u64, value: u64, price: u128) -> Bytes {
 }
 
 fn propose(chain: &Chain, parent: BlockHash, view: u64) -> Arc<Block> {
-    match chain.propose(parent, round(view), true).unwrap() {
+    match chain.propose(parent, round(view), true, &|| false).unwrap() {
         Proposal::Block(block) => block,
         other => panic!("{other:?}"),
     }
@@ -135,13 +135,26 @@ fn a_proposal_leaves_out_what_the_block_itself_made_invalid() {
 }
 
 #[test]
+fn a_leader_whose_time_is_up_ends_its_block() {
+    let genesis = genesis(FeeMode::Free);
+    let chain = node(&genesis);
+    for nonce in 0..5 {
+        chain.submit(transfer(&key(0), nonce, 1, 0)).unwrap();
+    }
+    let Proposal::Block(block) = chain.propose(genesis.hash(), round(1), true, &|| true).unwrap() else { panic!() };
+    assert_eq!(block.transactions().len(), 1, "the first is always taken, or a slow one would be tried for ever");
+    chain.finalize(&block, None).unwrap();
+    assert_eq!(chain.pool_status().pending, 4, "the others wait for the next");
+}
+
+#[test]
 fn nothing_to_do_is_not_a_block() {
     let genesis = genesis(FeeMode::Free);
     let chain = node(&genesis);
     assert!(!chain.has_work(&genesis.hash()));
-    assert!(matches!(chain.propose(genesis.hash(), round(1), false).unwrap(), Proposal::Nothing));
+    assert!(matches!(chain.propose(genesis.hash(), round(1), false, &|| false).unwrap(), Proposal::Nothing));
     let nowhere = B256::repeat_byte(1);
-    assert!(matches!(chain.propose(nowhere, round(1), true).unwrap(), Proposal::Unknown(hash) if hash == nowhere));
+    assert!(matches!(chain.propose(nowhere, round(1), true, &|| false).unwrap(), Proposal::Unknown(hash) if hash == nowhere));
 }
 
 /// Every field of the header, changed by itself, is caught.
@@ -208,7 +221,7 @@ fn time_does_not_run_backwards() {
     follower.finalize(&first, None).unwrap();
     let late = Round { slot: Slot { view: 6, ..round(5).slot }, ..round(5) };
     leader.finalize(&first, None).unwrap();
-    let Proposal::Block(same_time) = leader.propose(first.hash(), late, true).unwrap() else { panic!() };
+    let Proposal::Block(same_time) = leader.propose(first.hash(), late, true, &|| false).unwrap() else { panic!() };
     assert!(matches!(follower.verify(&same_time, late).unwrap(), Verdict::Invalid(_)));
 }
 
@@ -223,7 +236,10 @@ fn every_rejection_names_its_reason() {
     assert_eq!(code(Bytes::new()), "malformed");
     assert_eq!(code(good.slice(..good.len() - 1)), "malformed");
     assert_eq!(code(vec![2; 151].into()), "too_large");
-    assert_eq!(code(transfer(&AccountKey::from_secret(&B256::repeat_byte(9)).unwrap(), 0, 1, 10_000_000_000)), "insufficient_funds");
+    assert_eq!(
+        code(transfer(&AccountKey::from_secret(&B256::repeat_byte(9)).unwrap(), 0, 1, 10_000_000_000)),
+        "insufficient_funds"
+    );
     chain.submit(good.clone()).unwrap();
     assert_eq!(code(good), "already_known");
     assert_eq!(code(transfer(&key(0), 0, 2, 10_000_000_000)), "underpriced");

@@ -4,12 +4,13 @@
 //! to disk never delays a vote. Work whose asker has gone is skipped. A storage failure ends the lane and with it the
 //! node: half a node must not go on voting.
 
-use super::{block::Block, committee::Committee, finality};
+use super::{block::Block, committee::Committee, finality, settings};
 use crate::status::Publisher;
 use alloy_primitives::BlockHash;
 use chain::{Chain, ChainError, Proposal, Round, Verdict};
 use commonware_consensus::{Heightable, types::Height};
 use commonware_cryptography::Digested;
+use commonware_runtime::Clock;
 use commonware_utils::acknowledgement::{Acknowledgement as _, Exact};
 use commonware_utils::channel::{mpsc, oneshot};
 use std::sync::Arc;
@@ -120,22 +121,23 @@ pub fn new(
 
 impl Lane {
     /// Works until the node stops or storage fails. `processed` is the height that the engine takes for done.
-    pub async fn run(mut self, marshal: super::Marshal, processed: Option<u64>) -> LaneError {
+    pub async fn run<E: Clock>(mut self, clock: E, marshal: super::Marshal, processed: Option<u64>) -> LaneError {
         if let Err(error) = self.refill(&marshal, processed).await {
             return error;
         }
         loop {
             let Some(job) = self.jobs.recv().await else { futures::future::pending().await };
-            if let Err(error) = self.work(&marshal, job).await {
+            if let Err(error) = self.work(&clock, &marshal, job).await {
                 return error;
             }
         }
     }
 
-    async fn work(&self, marshal: &super::Marshal, job: Job) -> Result<(), LaneError> {
+    async fn work<E: Clock>(&self, clock: &E, marshal: &super::Marshal, job: Job) -> Result<(), LaneError> {
         match job {
             Job::Propose { parent, round, allow_empty, reply } if !reply.is_closed() => {
-                let proposal = self.chain.propose(parent, round, allow_empty);
+                let end = clock.current() + settings::FILLING;
+                let proposal = self.chain.propose(parent, round, allow_empty, &|| clock.current() >= end);
                 let _ = reply.send(proposal.map_err(|source| failed("propose", 0, source))?);
             }
             Job::Verify { block, round, reply } if !reply.is_closed() => {

@@ -182,7 +182,7 @@ where
             RunError::Ended("marshal", ended.err())
         }),
     ];
-    let lane = context.child("lane").dedicated().spawn(move |_| lane.run(mailbox, processed));
+    let lane = context.child("lane").dedicated().spawn(move |context| lane.run(context, mailbox, processed));
     parts.push(watched(context, lane, |ended| ended.map_or_else(end("lane"), RunError::Lane)));
     let (epoch, floor) = (position.epoch, position.floor());
     parts.push(context.child("epochs").spawn(move |_| epochs.run(epoch, floor)));

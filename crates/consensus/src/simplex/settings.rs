@@ -11,6 +11,9 @@ use std::time::Duration;
 pub const LEADER_TIMEOUT: Duration = Duration::from_millis(500);
 /// A proposal that is not certified within this loses its view.
 pub const CERTIFICATION_TIMEOUT: Duration = Duration::from_secs(1);
+/// A leader adds transactions to its block for so long. With the slowest transaction behind it, the block must reach the
+/// others within the leader timeout, and they must execute it within the certification timeout.
+pub const FILLING: Duration = Duration::from_millis(200);
 /// Votes to end a view are repeated at this interval.
 pub const RETRY: Duration = Duration::from_millis(500);
 /// Views of a leader that was silent for so long are skipped at once.

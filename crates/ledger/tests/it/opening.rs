@@ -35,6 +35,9 @@ fn another_genesis_or_chain_is_refused() {
     ethereum.config.chain_id = 7;
     let chain = Genesis::new(ethereum).unwrap();
     assert!(matches!(open(&chain), Err(OpenError::Chain { found: 1337, expected: 7 })));
+    let mut ethereum = (*genesis.ethereum).clone();
+    ethereum.config.extra_fields.insert("lonja".into(), serde_json::json!({ "ledger": "other" }));
+    assert!(matches!(open(&Genesis::new(ethereum).unwrap()), Err(OpenError::Rules)));
     model.check(&open(&genesis).unwrap().state(Vec::new()).unwrap());
 }
 

@@ -106,8 +106,7 @@ fn list(args: &KeystoreArgs) -> Result<()> {
     }
     accounts.sort();
     if args.json {
-        let rows: Vec<_> =
-            accounts.iter().map(|(address, file)| json!({ "address": address, "file": file })).collect();
+        let rows: Vec<_> = accounts.iter().map(|(address, file)| json!({ "address": address, "file": file })).collect();
         return print::json(&rows);
     }
     if accounts.is_empty() {

@@ -30,7 +30,8 @@ fn show(args: &ShowArgs) -> Result<()> {
             .collect();
         return print::json(&rows);
     }
-    let rows: Vec<_> = origins.iter().map(|(key, value, origin)| vec![key.clone(), text(value), origin.clone()]).collect();
+    let rows: Vec<_> =
+        origins.iter().map(|(key, value, origin)| vec![key.clone(), text(value), origin.clone()]).collect();
     print::table(&["KEY", "VALUE", "ORIGIN"], &rows);
     Ok(())
 }

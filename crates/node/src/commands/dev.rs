@@ -22,7 +22,8 @@ pub fn run(args: DevArgs) -> Result<()> {
         settings.http.cors.push("*".into()); // a DApp under development is served from anywhere
     }
     telemetry::log(&settings.log)?;
-    let keys = (0..ACCOUNTS).map(|index| AccountKey::from_mnemonic(DEV_MNEMONIC, index)).collect::<Result<Vec<_>, _>>()?;
+    let keys =
+        (0..ACCOUNTS).map(|index| AccountKey::from_mnemonic(DEV_MNEMONIC, index)).collect::<Result<Vec<_>, _>>()?;
     let genesis = genesis(&args, &dir, &keys)?;
     let store = if args.data_dir.is_some() { Store::Disk } else { Store::Memory };
     let key = NodeKey::from_seed(random()?);
@@ -51,7 +52,10 @@ fn genesis(args: &DevArgs, dir: &DataDir, keys: &[AccountKey]) -> Result<Genesis
 
 fn banner(plan: &Plan, keys: &[AccountKey]) {
     let ether = GenesisTemplate::BALANCE / U256::from(10).pow(U256::from(18));
-    let mut text = format!("lonja {} development node\n\nAccounts, each with {ether} ether at the start\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!(
+        "lonja {} development node\n\nAccounts, each with {ether} ether at the start\n",
+        env!("CARGO_PKG_VERSION")
+    );
     for (index, key) in keys.iter().enumerate() {
         text.push_str(&format!("  ({index}) {}\n      {}\n", key.address(), key.secret()));
     }

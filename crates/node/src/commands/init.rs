@@ -13,7 +13,9 @@ pub fn run(args: InitArgs) -> Result<()> {
     let dir = DataDir::new(&args.data.data_dir);
     let genesis = args.genesis.as_ref().map(|file| {
         let text = std::fs::read_to_string(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
-        Genesis::parse(&text).wrap_err_with(|| format!("{} is not usable", file.display())).map(|genesis| (text, genesis))
+        Genesis::parse(&text)
+            .wrap_err_with(|| format!("{} is not usable", file.display()))
+            .map(|genesis| (text, genesis))
     });
     let genesis = genesis.transpose()?; // a wrong file leaves no half-made directory
     let key = make_key(&dir)?;
@@ -30,8 +32,16 @@ pub fn run(args: InitArgs) -> Result<()> {
     }
     print::line(&format!("data directory  {}\npublic key      {public}", dir.path().display()));
     match hash {
-        Some(hash) => print::line(&format!("genesis         {hash}\n\nNext: list your peers in {} and run\n  lonja node --data-dir {}", dir.config().display(), dir.path().display())),
-        None => print::line(&format!("\nNext: give the public key to your consortium, put the genesis file at {}, list your peers in {}", dir.genesis().display(), dir.config().display())),
+        Some(hash) => print::line(&format!(
+            "genesis         {hash}\n\nNext: list your peers in {} and run\n  lonja node --data-dir {}",
+            dir.config().display(),
+            dir.path().display()
+        )),
+        None => print::line(&format!(
+            "\nNext: give the public key to your consortium, put the genesis file at {}, list your peers in {}",
+            dir.genesis().display(),
+            dir.config().display()
+        )),
     }
     Ok(())
 }

@@ -60,14 +60,13 @@ pub fn rich(index: u32) -> AccountKey {
 
 /// A signed transfer of some wei, encoded for `eth_sendRawTransaction`.
 pub fn transfer(from: &AccountKey, nonce: u64, value: u64) -> String {
-    let unsigned = TxEip1559 {
-        chain_id: 1337,
-        nonce,
-        gas_limit: 21_000,
-        to: Address::from_word(B256::repeat_byte(0xbb)).into(),
-        value: U256::from(value),
-        ..Default::default()
-    };
+    let to = Address::from_word(B256::repeat_byte(0xbb)).into();
+    signed(from, TxEip1559 { nonce, gas_limit: 21_000, to, value: U256::from(value), ..Default::default() })
+}
+
+/// A signed transaction of the test network.
+pub fn signed(from: &AccountKey, unsigned: TxEip1559) -> String {
+    let unsigned = TxEip1559 { chain_id: 1337, ..unsigned };
     let signature = from.sign(&unsigned.signature_hash());
     let transaction = types::Transaction::Eip1559(unsigned.into_signed(signature));
     types::Bytes::from(transaction.encoded_2718()).to_string()

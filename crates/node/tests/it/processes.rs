@@ -1,6 +1,8 @@
 //! Real processes: the program as a person runs it, broken as machines break.
 
-use crate::client::{Rpc, rich, transfer};
+use crate::client::{Rpc, rich, signed, transfer};
+use alloy_consensus::TxEip1559;
+use alloy_primitives::{TxKind, address};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -137,7 +139,8 @@ fn a_killed_validator_is_not_missed_and_catches_up() {
     network.ok(&["kill", "validator-3"]);
     let mut last = 0;
     for nonce in 0..12 {
-        let receipt = network.node(0).ask("eth_sendRawTransactionSync", json!([transfer(&rich(0), nonce, 1), "0x4e20"]));
+        let receipt =
+            network.node(0).ask("eth_sendRawTransactionSync", json!([transfer(&rich(0), nonce, 1), "0x4e20"]));
         last = height_of(&receipt);
     }
     assert_eq!(network.status()["validators"][3]["up"], false);
@@ -223,6 +226,74 @@ fn init(dir: &Path) -> String {
     let output = lonja(&["init", "--data-dir", dir.to_str().unwrap(), "--json"]);
     assert!(output.status.success(), "{}", text(&output));
     serde_json::from_slice::<Value>(&output.stdout).unwrap()["key"].as_str().unwrap().to_string()
+}
+
+/// Where gas is free, anybody may send loops that use all of it. They cost their sender's turn, not the ledger's pace.
+#[test]
+fn endless_loops_do_not_stop_the_ledger() {
+    let network = Network::new();
+    network.up();
+    // Runtime: JUMPDEST PUSH1 0 JUMP. The rest copies it into the account.
+    let code = [0x63, 0x5b, 0x60, 0x00, 0x56, 0x60, 0x00, 0x52, 0x60, 0x04, 0x60, 0x1c, 0xf3];
+    let create =
+        TxEip1559 { gas_limit: 1_000_000, to: TxKind::Create, input: code.to_vec().into(), ..Default::default() };
+    let made = network.node(0).ask("eth_sendRawTransactionSync", json!([signed(&rich(1), create), "0x4e20"]));
+    let contract = made["contractAddress"].as_str().unwrap().parse::<types::Address>().unwrap();
+    assert_ne!(contract, address!("0000000000000000000000000000000000000000"));
+    let call = |nonce| TxEip1559 { nonce, gas_limit: 16_000_000, to: contract.into(), ..Default::default() };
+    let loops: Vec<Value> = (1..=60).map(|nonce| json!(signed(&rich(1), call(nonce)))).collect();
+    network.node(0).batch("eth_sendRawTransaction", &loops);
+    for nonce in 0..5 {
+        let receipt =
+            network.node(1).ask("eth_sendRawTransactionSync", json!([transfer(&rich(0), nonce, 1), "0x7530"]));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+    }
+    let begin = Instant::now();
+    while !network.node(2).has_receipt(loops[59].as_str().unwrap()) {
+        assert!(begin.elapsed() < PATIENCE, "the loops are not through\n{}", network.logs());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    network.wait_for(network.node(0).finalized().unwrap(), &[0, 1, 2, 3]);
+}
+
+/// A node with the right genesis and the right addresses, but a key that nobody lists; and bytes that are no handshake.
+#[test]
+fn strangers_are_kept_out() {
+    let network = Network::new();
+    network.up();
+    let dir = network.dir.join("stranger");
+    init(&dir);
+    std::fs::copy(network.dir.join("validator-0/genesis.json"), dir.join("genesis.json")).unwrap();
+    std::fs::copy(network.dir.join("validator-0/config.toml"), dir.join("config.toml")).unwrap();
+    let [http, p2p, metrics] = network.ports.map(|port| (port + 50).to_string());
+    let ports = ["--http-port", &http, "--p2p-port", &p2p, "--metrics-port", &metrics];
+    let mut stranger = Command::new(env!("CARGO_BIN_EXE_lonja"))
+        .args(["node", "--data-dir", dir.to_str().unwrap()])
+        .args(ports)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    for round in 0..1_000u32 {
+        let port = network.ports[1] + (round % 4) as u16;
+        let noise: Vec<u8> = (0..round % 97).map(|byte| (byte * 31 + round) as u8).collect();
+        let sent = std::net::TcpStream::connect(("127.0.0.1", port))
+            .and_then(|mut stream| std::io::Write::write_all(&mut stream, &noise));
+        assert!(sent.is_ok() || round > 0, "the port is not even open");
+    }
+    let mut last = 0;
+    for nonce in 0..5 {
+        let receipt =
+            network.node(0).ask("eth_sendRawTransactionSync", json!([transfer(&rich(0), nonce, 1), "0x4e20"]));
+        last = height_of(&receipt);
+    }
+    network.wait_for(last, &[0, 1, 2, 3]);
+    let outside = Rpc::new(network.ports[0] + 50);
+    assert_eq!(outside.finalized(), Some(0), "the stranger runs, and has heard nothing");
+    assert_eq!(outside.ask("net_peerCount", json!([])), "0x0");
+    assert_eq!(network.node(0).ask("net_peerCount", json!([])), "0x3");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(!network.logs().contains("panicked"), "{}", network.logs());
 }
 
 #[test]

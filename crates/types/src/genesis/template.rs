@@ -37,7 +37,7 @@ impl Default for GenesisTemplate {
             ledger: "main".into(),
             chain_id: 1337,
             timestamp: 0,
-            gas_limit: 300_000_000,
+            gas_limit: 100_000_000,
             fees: FeeMode::Free,
             consensus: ConsensusConfig::Dev { block_period_ms: 0 },
             funded: Vec::new(),

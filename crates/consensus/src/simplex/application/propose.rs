@@ -3,7 +3,7 @@
 //! D3.1 6.1.6.1. The engine asks the leader of each view and takes the answer when it comes. Pacing is in the delay:
 //!
 //! ```text
-//!   work in the pool:   parent's time + least interval, or at once if that is past
+//!   work in the pool:   at once on an empty parent, else at the parent's time + least interval if that is not past
 //!   after a block with transactions: one empty block, a moment later
 //!   idle:               parent's time + empty block period  (meanwhile the view may end without a block)
 //!   no quorum in reach, or votes not allowed: pass the turn at once
@@ -63,7 +63,7 @@ impl<E: Clock + Spawner> Application<E> {
         let parent_ms = parent.inner().inner().timestamp_ms();
         let heartbeat_ms = after(parent_ms, self.beat(parent));
         let mut work = self.parts.chain.work();
-        self.sleep_until_ms(after(parent_ms, self.parts.committee.min_block_interval())).await;
+        self.sleep_until_ms(after(parent_ms, self.pause(parent))).await;
         loop {
             work.borrow_and_update();
             let allow_empty = self.now_ms() >= heartbeat_ms;
@@ -78,10 +78,18 @@ impl<E: Clock + Spawner> Application<E> {
         }
     }
 
+    /// How long after its parent a block comes at the earliest. An empty parent says that there is no load to gather.
+    fn pause(&self, parent: &Digested<Block>) -> Duration {
+        match is_empty(parent) {
+            true => Duration::ZERO,
+            false => self.parts.committee.min_block_interval(),
+        }
+    }
+
     /// How long after its parent an empty block is due.
     fn beat(&self, parent: &Digested<Block>) -> Duration {
         let period = self.parts.committee.empty_block_period();
-        match parent.inner().inner().transactions().is_empty() {
+        match is_empty(parent) {
             true => period,
             false => period.min(ECHO),
         }
@@ -119,6 +127,10 @@ impl<E: Clock + Spawner> Application<E> {
         };
         Some(chain::Round { slot, beneficiary })
     }
+}
+
+fn is_empty(block: &Digested<Block>) -> bool {
+    block.inner().inner().transactions().is_empty()
 }
 
 /// An epoch as headers carry it. 2^32 epochs of two blocks each are never reached.

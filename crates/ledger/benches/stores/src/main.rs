@@ -36,7 +36,7 @@ const STORES: &[&str] = &[
 ];
 
 /// Transactions a block, and how many such blocks a measurement commits.
-const SIZES: [(u64, u64); 3] = [(10, 100), (200, 50), (2000, 15)];
+const SIZES: [(u64, u64); 3] = [(10, 80), (200, 30), (2000, 10)];
 const ROUNDS: usize = 5;
 const KILLED_AFTER: usize = 50;
 
@@ -154,12 +154,14 @@ fn kill(store: &str, place: &Path, depth: u32) -> Result<u64> {
 /// Syncs a commit: those of many commits less those of few, so that opening and closing do not count.
 fn syncs(store: &str, place: &Path, depth: u32, size: u64) -> Result<f64> {
     const FEW: u64 = 5;
-    const MANY: u64 = 45;
+    const MANY: u64 = 25;
     let count = |commits| -> Result<u64> {
         let summary = PathBuf::from(place).join("strace");
         let traced = task(store, "commits", place, depth, &[size, commits])?;
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-c", "-e", "trace=fsync,fdatasync,msync,sync_file_range", "-o"]).arg(&summary);
+        strace
+            .args(["-f", "--seccomp-bpf", "-c", "-e", "trace=fsync,fdatasync,msync,sync_file_range", "-o"])
+            .arg(&summary);
         run(strace.arg(traced.get_program()).args(traced.get_args()))?;
         let text = std::fs::read_to_string(&summary)?;
         let calls = text.lines().filter(|line| line.contains("sync") && !line.contains("usecs"));

@@ -151,9 +151,9 @@ fn cpu_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
-/// What the process caused to be sent to the disk.
+/// Given to write calls by all threads. (`write_bytes` counts a whole large folio for each page written.)
 fn written_bytes() -> Result<u64> {
     let io = std::fs::read_to_string("/proc/self/io")?;
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).ok_or_eyre("no write_bytes")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).ok_or_eyre("no wchar")?;
     Ok(line.parse()?)
 }

@@ -75,7 +75,7 @@ impl Report {
         let value = |store| self.rounds.get(&(store, size, name)).cloned().unwrap_or_default();
         let (values, references) = (value(store), value(reference));
         let ratios = values.iter().zip(&references).map(|(value, reference)| value / reference).collect();
-        format!("{:.2} (×{:.2})", median(values), median(ratios))
+        format!("{:.1} (×{:.2})", median(values), median(ratios))
     }
 }
 

@@ -24,8 +24,7 @@ type Children<'a> = Vec<(&'a NodeEntry, Child)>;
 pub fn run(args: UpArgs) -> Result<()> {
     let begin = Instant::now();
     let layout = open(&args)?;
-    let down: Vec<_> =
-        layout.nodes.iter().filter(|node| process::running(&layout.folder(node)).is_none()).collect();
+    let down: Vec<_> = layout.nodes.iter().filter(|node| process::running(&layout.folder(node)).is_none()).collect();
     down.iter().try_for_each(|node| check_ports(node))?;
     let stopping = Arc::new(AtomicBool::new(false));
     if !args.detach {
@@ -91,8 +90,9 @@ fn check_same(args: &UpArgs, layout: &Layout) -> Result<()> {
 
 fn check_ports(node: &NodeEntry) -> Result<()> {
     for (port, flag) in [(node.http, "--http-port"), (node.p2p, "--p2p-port"), (node.metrics, "--metrics-port")] {
-        wait_for_port((Ipv4Addr::LOCALHOST, port).into(), flag)
-            .wrap_err_with(|| format!("{} needs port {port}, which is taken; a new network in another --dir can have others", node.name))?;
+        wait_for_port((Ipv4Addr::LOCALHOST, port).into(), flag).wrap_err_with(|| {
+            format!("{} needs port {port}, which is taken; a new network in another --dir can have others", node.name)
+        })?;
     }
     Ok(())
 }
@@ -111,7 +111,11 @@ fn wait_until_final(layout: &Layout, children: &mut Children, stopping: &AtomicB
             let names: Vec<_> = waiting.iter().map(|node| node.name.as_str()).collect();
             return Err(eyre!("no final block within {} s at {}", PATIENCE.as_secs(), names.join(", ")));
         }
-        spinner.set_message(format!("{} of {} validators are final", layout.nodes.len() - waiting.len(), layout.nodes.len()));
+        spinner.set_message(format!(
+            "{} of {} validators are final",
+            layout.nodes.len() - waiting.len(),
+            layout.nodes.len()
+        ));
         std::thread::sleep(STEP);
     }
     spinner.finish_and_clear();
@@ -156,7 +160,9 @@ fn announce(layout: &Layout, args: &UpArgs, took: Duration) -> Result<()> {
             .map(|node| json!({ "name": node.name, "http": node.http_url(), "ws": node.ws_url(), "metrics": node.metrics_url() }))
             .collect();
         let dir = layout.dir.display().to_string();
-        return print::json(&json!({ "chain_id": layout.chain_id, "dir": dir, "validators": nodes, "ms": took.as_millis() }));
+        return print::json(
+            &json!({ "chain_id": layout.chain_id, "dir": dir, "validators": nodes, "ms": took.as_millis() }),
+        );
     }
     let count = layout.nodes.len();
     print::line(&format!("{count} validators, chain {}, final after {:.1} s\n", layout.chain_id, took.as_secs_f64()));
