@@ -9,7 +9,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Folders that hold no text of ours.
-const NOT_OURS: [&str; 7] = ["target", "node_modules", ".git", ".venv", "artifacts", "cache", "out"];
+const NOT_OURS: [&str; 8] = ["target", "node_modules", ".git", ".venv", ".cache", "artifacts", "cache", "out"];
 
 /// Every file below `folder` whose name ends in one of `endings`, without what tools made.
 pub fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
