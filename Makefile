@@ -24,7 +24,7 @@ rust: ## Tests of all crates, with the house rules
 	cargo test --locked --workspace
 
 outside: ## Other people's clients against a fresh network, in both fee modes
-	cargo build --locked -p node
+	cargo test --locked --workspace --no-run # the very build that `make rust` tests
 	clients/outside/judge target/debug/lonja
 
 beta: ## The node builds with the consensus library's stable parts only

@@ -153,11 +153,10 @@ impl Pool {
             return Err(Rejected::AlreadyKnown);
         }
         entry.arrival = self.arrivals;
+        self.advance(entry.sender(), funds);
         self.check_nonce(&entry, funds)?;
         let replaced = self.check_queue(&entry, funds)?;
-        if replaced.is_none() {
-            self.make_room(&entry)?;
-        }
+        self.make_room(&entry, replaced.as_deref(), funds)?;
         self.arrivals += 1;
         self.place(Arc::new(entry), funds);
         Ok(())
@@ -201,11 +200,14 @@ impl Pool {
     }
 
     /// Evicts from the worst tails until the entry fits, or says that the entry itself would be the worst.
-    fn make_room(&mut self, entry: &Pooled) -> Result<(), Rejected> {
-        let length = self.queues.get(&entry.sender()).map_or(0, Queue::len) + 1;
-        while self.by_hash.len() >= self.limits.count_max || self.bytes + entry.bytes > self.limits.bytes_max {
+    fn make_room(&mut self, entry: &Pooled, replaced: Option<&Pooled>, funds: Funds) -> Result<(), Rejected> {
+        let queue = self.queues.get(&entry.sender());
+        let ready = entry.nonce() <= queue.map_or(funds.nonce, Queue::next_nonce);
+        let length = queue.map_or(0, Queue::len) + usize::from(replaced.is_none());
+        let (count, bytes) = replaced.map_or((1, entry.bytes), |old| (0, entry.bytes.saturating_sub(old.bytes)));
+        while self.by_hash.len() + count > self.limits.count_max || self.bytes + bytes > self.limits.bytes_max {
             let Some(worst) = self.tails.first().copied() else { return Err(Rejected::PoolFull) };
-            if worst.sender == entry.sender() || !worst.yields_to(entry.tip, length) {
+            if worst.sender == entry.sender() || !worst.yields_to(ready, entry.tip, length) {
                 return Err(Rejected::PoolFull);
             }
             self.change(worst.sender, |queue| queue.pop_last().into_iter().collect());
@@ -225,9 +227,8 @@ impl Pool {
         self.by_hash.insert(entry.hash, entry.clone());
         self.queues.entry(entry.sender()).or_default();
         self.change(entry.sender(), |queue| {
-            let mut left = queue.advance(funds);
-            left.extend(queue.insert(entry));
-            left
+            queue.funds = funds;
+            queue.insert(entry).into_iter().collect()
         });
     }
 

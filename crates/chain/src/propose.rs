@@ -74,7 +74,9 @@ impl Chain {
             return Ok(Proposal::Nothing);
         }
         let built = self.build(&branch, &state, context.clone(), &picked, enough)?;
-        self.forget(&built.refused);
+        if branch.is_empty() {
+            self.forget(&built.refused);
+        }
         if built.transactions.is_empty() && !allow_empty {
             return Ok(Proposal::Nothing);
         }
@@ -133,7 +135,8 @@ impl Chain {
         Ok(Arc::new(ExecutedBlock { block, senders, receipts: execution.receipts, overlay }))
     }
 
-    /// Execution refused them on a state that only grows: they would be refused, and cost the same, each time.
+    /// Execution refused them above the finalised state: they would be refused, and cost the same, each time. Above a
+    /// block that may yet be abandoned they may only have come too early.
     fn forget(&self, refused: &[TxHash]) {
         let mut pool = self.0.pool.lock();
         refused.iter().for_each(|hash| pool.remove(hash));

@@ -26,8 +26,6 @@ pub enum StateError {
     Storage(#[from] StorageError),
     #[error("the hash of block {0} is not at hand")]
     MissingBlockHash(u64),
-    #[error("the code {0} in the ledger is not valid")]
-    Code(B256),
 }
 
 impl DBErrorMarker for StateError {}
@@ -278,7 +276,9 @@ impl DatabaseRef for WorkingState<'_> {
         if let Some(code) = self.codes.get(&hash) {
             return Ok(code.clone());
         }
-        Bytecode::new_raw_checked(self.view.code(hash)?).map_err(|_| StateError::Code(hash))
+        // Before EIP-3541 any code could begin like a delegation. Such code is what it always was: code.
+        let code = self.view.code(hash)?;
+        Ok(Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code)))
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StateError> {

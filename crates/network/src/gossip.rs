@@ -54,7 +54,9 @@ where
         let parts = [
             context.child("admission").dedicated().spawn(move |_| admission),
             context.child("receive").spawn(move |_| receive(receiver, queue, counts)),
-            context.child("send").spawn(move |context| Outbox { context, chain, sender, sent: 0 }.run(presence)),
+            context
+                .child("send")
+                .spawn(move |context| Outbox { context, chain, sender, sent: 0, again: 0 }.run(presence)),
         ];
         let _ = Handle::select(parts).await;
     })
@@ -125,6 +127,8 @@ struct Outbox<E, S> {
     sender: S,
     /// Place in the order of arrival behind what was sent.
     sent: u64,
+    /// Where the next round of sending again goes on.
+    again: u64,
 }
 
 impl<E: Clock, S: Sender<PublicKey = PublicKey>> Outbox<E, S> {
@@ -136,24 +140,26 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Outbox<E, S> {
         let mut tick = self.context.current() + RESEND;
         loop {
             select! {
-                changed = fresh.changed() => {
-                    if changed.is_err() { return }
-                    self.send_fresh(&known);
-                    self.context.sleep(GAP).await;
-                },
                 changed = presence.changed() => {
                     if changed.is_err() { return }
                     let peers = presence.borrow_and_update().peers.clone();
                     let new: Vec<_> = peers.difference(&known).cloned().collect();
                     if !new.is_empty() {
-                        self.send_waiting(Recipients::Some(new), u64::MAX);
+                        let (waiting, _) = self.chain.local_since(0, RESEND_COUNT_MAX);
+                        self.send(&Recipients::Some(new), &waiting);
                     }
                     known = peers;
                 },
                 _ = self.context.sleep_until(tick) => {
-                    self.send_waiting(Recipients::All, overdue);
+                    self.send_again(overdue);
                     overdue = self.sent;
                     tick = self.context.current() + RESEND;
+                },
+                // Last, because under load it is always ready, and the first that is ready is taken.
+                changed = fresh.changed() => {
+                    if changed.is_err() { return }
+                    self.send_fresh(&known);
+                    self.context.sleep(GAP).await;
                 },
             }
         }
@@ -172,11 +178,14 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Outbox<E, S> {
         }
     }
 
-    /// Sends what waits in the pool since before `until`, the oldest first.
-    fn send_waiting(&mut self, recipients: Recipients<PublicKey>, until: u64) {
-        let (mut waiting, _) = self.chain.local_since(0, RESEND_COUNT_MAX);
+    /// Sends to all what waits in the pool since before `until`: a part each time, round and round, so that what can
+    /// never go into a block does not keep the rest back.
+    fn send_again(&mut self, until: u64) {
+        let (mut waiting, next) = self.chain.local_since(self.again, RESEND_COUNT_MAX);
+        let all = waiting.len() < RESEND_COUNT_MAX || next >= until;
+        self.again = if all { 0 } else { next };
         waiting.retain(|entry| entry.arrival < until);
-        self.send(&recipients, &waiting);
+        self.send(&Recipients::All, &waiting);
     }
 
     fn send(&mut self, recipients: &Recipients<PublicKey>, waiting: &[Arc<Pooled>]) {

@@ -86,15 +86,15 @@ pub struct DevArgs {
     /// Keep the ledger here; without it, it is gone with the process
     #[arg(long, value_name = "DIR", env = "LONJA_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// EIP-155 chain id
-    #[arg(long, default_value_t = 1337)]
-    pub chain_id: u64,
-    /// Who pays what for gas
-    #[arg(long, default_value = "free")]
-    pub fees: Fees,
-    /// Milliseconds between blocks; 0 makes each transaction final at once
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub block_period_ms: u64,
+    /// EIP-155 chain id of a new ledger [default: 1337]
+    #[arg(long)]
+    pub chain_id: Option<u64>,
+    /// Who pays what for gas in a new ledger [default: free]
+    #[arg(long)]
+    pub fees: Option<Fees>,
+    /// Milliseconds between blocks of a new ledger; 0 makes each transaction final at once [default: 0]
+    #[arg(long, value_name = "MS")]
+    pub block_period_ms: Option<u64>,
     #[command(flatten)]
     pub settings: SettingArgs,
 }

@@ -214,14 +214,14 @@ impl PoolSettings {
 }
 
 /// The layers of a node's configuration, not yet read.
-pub fn layers(file: Option<&Path>, flags: &SettingArgs) -> Figment {
+pub fn layers(defaults: Settings, file: Option<&Path>, flags: &SettingArgs) -> Figment {
     let environment = Env::prefixed("LONJA_").filter_map(|key| {
         let key = key.as_str().to_ascii_lowercase();
         let section = SECTIONS.iter().find(|section| key.starts_with(&format!("{section}_")));
         let path = section.map_or(key.clone(), |section| format!("{section}.{}", &key[section.len() + 1..]));
         (!NOT_SETTINGS.contains(&key.as_str())).then(|| path.into())
     });
-    let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+    let mut figment = Figment::from(Serialized::defaults(defaults));
     if let Some(file) = file {
         figment = figment.merge(Toml::file_exact(file));
     }
@@ -229,8 +229,8 @@ pub fn layers(file: Option<&Path>, flags: &SettingArgs) -> Figment {
 }
 
 /// Reads the settings of the node in `data_dir`, whose file may be missing.
-pub fn load(data_dir: &Path, flags: &SettingArgs) -> Result<Settings> {
-    read(&layers(Some(&file(data_dir)).filter(|file| file.exists()).map(|file| file.as_path()), flags))
+pub fn load(defaults: Settings, data_dir: &Path, flags: &SettingArgs) -> Result<Settings> {
+    read(&layers(defaults, Some(&file(data_dir)).filter(|file| file.exists()).map(|file| file.as_path()), flags))
 }
 
 pub fn read(figment: &Figment) -> Result<Settings> {
@@ -318,7 +318,7 @@ mod tests {
             jail.set_env("LONJA_P2P_PORT", "20");
             jail.set_env("LONJA_METRICS_PORT", "30");
             let flags = SettingArgs { metrics_port: Some(300), ..Default::default() };
-            let figment = layers(Some(Path::new("config.toml")), &flags);
+            let figment = layers(Settings::default(), Some(Path::new("config.toml")), &flags);
             let settings = read(&figment).unwrap();
             assert_eq!((settings.http.port, settings.p2p.port, settings.metrics.port), (1, 20, 300));
             let origins = origins(&figment).unwrap();
@@ -335,11 +335,14 @@ mod tests {
     fn a_misspelt_key_is_an_error() {
         figment::Jail::expect_with(|jail| {
             jail.create_file("config.toml", "[http]\nprot = 1")?;
-            let error = read(&layers(Some(Path::new("config.toml")), &SettingArgs::default())).unwrap_err();
+            let error = read(&layers(Settings::default(), Some(Path::new("config.toml")), &SettingArgs::default()))
+                .unwrap_err();
             assert!(format!("{error:?}").contains("prot"), "{error:?}");
             jail.create_file("config.toml", "")?;
             jail.set_env("LONJA_HTTP_PROT", "1");
-            assert!(read(&layers(Some(Path::new("config.toml")), &SettingArgs::default())).is_err());
+            assert!(
+                read(&layers(Settings::default(), Some(Path::new("config.toml")), &SettingArgs::default())).is_err()
+            );
             Ok(())
         });
     }

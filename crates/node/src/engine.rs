@@ -91,9 +91,9 @@ pub fn start(options: Options, chain: Chain) -> Result<Engine> {
     })
 }
 
-impl Engine {
+impl Drop for Engine {
     /// Stops the engine and waits until its files are closed.
-    pub fn stop(mut self) {
+    fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join(); // a panic was reported when it happened

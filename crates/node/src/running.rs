@@ -80,7 +80,7 @@ pub fn run(plan: Plan, ready: impl FnOnce(&Plan)) -> Result<()> {
         outcome.map(|()| engine)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome.map(Engine::stop)
+    outcome.map(drop)
 }
 
 /// Where clients are served. Its threads, those of the lanes included, give way to agreement where cores are few.

@@ -1,6 +1,6 @@
 //! Blocks, transactions, receipts and logs in the shapes of Ethereum's JSON-RPC.
 //!
-//! D3.1 6.3.1. Invariant: in fee mode `free` every price that is reported is zero, whatever a transaction declares.
+//! D3.1 6.3.1. Invariant: in fee mode `free` the price that a transaction is reported to have paid is zero, whatever it declares.
 
 use crate::view::Stored;
 use alloy_consensus::Sealed;

@@ -16,10 +16,11 @@ pub(super) struct Queue {
     ready: usize,
 }
 
-/// A queue's last transaction, as a candidate for eviction. The least is evicted first: the lowest tip, then the
-/// longest queue, then the youngest.
+/// A queue's last transaction, as a candidate for eviction. The least is evicted first: what waits behind a gap, then the
+/// lowest tip, then the longest queue, then the youngest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tail {
+    ready: bool,
     tip: u128,
     length: Reverse<usize>,
     arrival: Reverse<u64>,
@@ -27,9 +28,9 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// True when a transaction with this tip, the n-th of its sender, has the better right to a place.
-    pub(super) fn yields_to(&self, tip: u128, length: usize) -> bool {
-        (self.tip, self.length) < (tip, Reverse(length))
+    /// True when a transaction, executable or not, with this tip, the n-th of its sender, has the better right to a place.
+    pub(super) fn yields_to(&self, ready: bool, tip: u128, length: usize) -> bool {
+        (self.ready, self.tip, self.length) < (ready, tip, Reverse(length))
     }
 }
 
@@ -61,8 +62,8 @@ impl Queue {
 
     pub(super) fn tail(&self) -> Option<Tail> {
         let (_, last) = self.entries.last_key_value()?;
-        let length = Reverse(self.entries.len());
-        Some(Tail { tip: last.tip, length, arrival: Reverse(last.arrival), sender: last.sender() })
+        let (ready, length) = (last.nonce() < self.next_nonce(), Reverse(self.entries.len()));
+        Some(Tail { ready, tip: last.tip, length, arrival: Reverse(last.arrival), sender: last.sender() })
     }
 
     /// Inserts, and returns the transaction whose place it took.

@@ -9,7 +9,7 @@ use types::Transaction;
 const RICH: U256 = U256::MAX;
 
 fn limits() -> PoolLimits {
-    PoolLimits { count_max: 12, account_count_max: 6, nonce_ahead_max: 8, ..Default::default() }
+    PoolLimits { count_max: 12, bytes_max: 1_500, account_count_max: 6, nonce_ahead_max: 8, ..Default::default() }
 }
 
 fn sender(index: u8) -> Address {
@@ -33,7 +33,8 @@ fn entry(from: u8, nonce: u64, tip: u128, salt: u8) -> Pooled {
     let signed = Signed::new_unchecked(unsigned, Signature::test_signature(), hash);
     let transaction = Recovered::new_unchecked(Transaction::Eip1559(signed), sender(from));
     let cost = U256::from(100);
-    Pooled { transaction, hash, origin: Origin::Local, arrival: 0, cost, tip, fee_cap: tip, bytes: 100 }
+    let bytes = 100 + 150 * usize::from(salt);
+    Pooled { transaction, hash, origin: Origin::Local, arrival: 0, cost, tip, fee_cap: tip, bytes }
 }
 
 fn picked(pool: &Pool) -> Vec<(u8, u64)> {
@@ -123,6 +124,31 @@ fn a_full_pool_takes_from_the_longest_queue() {
 }
 
 #[test]
+fn what_nobody_can_execute_yields_to_what_somebody_can() {
+    let mut pool = pool(FeeMode::Free);
+    for from in 0..12 {
+        pool.insert(entry(from, 1, 0, 0), funds(0)).unwrap();
+    }
+    assert_eq!(pool.status(), PoolStatus { pending: 0, queued: 12, bytes: 1_200 });
+    assert!(matches!(pool.insert(entry(20, 1, 0, 0), funds(0)), Err(Rejected::PoolFull)), "no better than they are");
+    pool.insert(entry(21, 0, 0, 0), funds(0)).unwrap();
+    assert_eq!((pool.status().pending, pool.status().queued), (1, 11));
+}
+
+#[test]
+fn replacements_are_bounded_in_bytes_too() {
+    let mut pool = pool(FeeMode::Free);
+    for from in 0..12 {
+        pool.insert(entry(from, 0, 0, 0), funds(0)).unwrap();
+    }
+    pool.insert(entry(0, 0, 0, 1), funds(0)).unwrap();
+    pool.insert(entry(1, 0, 0, 1), funds(0)).unwrap();
+    assert_eq!(pool.status().bytes, 1_500);
+    assert!(matches!(pool.insert(entry(2, 0, 0, 1), funds(0)), Err(Rejected::PoolFull)));
+    assert_eq!(pool.status().pending, 12, "the one that was to be replaced is still there");
+}
+
+#[test]
 fn what_branches_hold_is_left_out() {
     let mut pool = pool(FeeMode::Free);
     for nonce in 0..3 {
@@ -173,7 +199,7 @@ fn check(pool: &Pool) {
     assert_eq!(pool.heads.len(), content.values().filter(|content| !content.pending.is_empty()).count());
     assert_eq!(pool.tails.len(), content.len());
     assert_eq!(pool.local.len(), all.len());
-    assert!(all.len() <= pool.limits.count_max);
+    assert!(all.len() <= pool.limits.count_max && pool.bytes <= pool.limits.bytes_max);
     for (sender, queue) in &pool.queues {
         let content = &content[sender];
         let cost: U256 = content.pending.iter().chain(&content.queued).map(|entry| entry.cost).sum();

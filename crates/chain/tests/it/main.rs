@@ -1,6 +1,6 @@
 //! The waist, on a real ledger in memory: what two nodes say of the same blocks.
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEip7702};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip7702, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
@@ -134,6 +134,40 @@ fn a_proposal_leaves_out_what_the_block_itself_made_invalid() {
     assert_eq!(leader.pool_status().pending + leader.pool_status().queued, 0);
 }
 
+/// Before EIP-3541 (London) code could begin with the bytes that mark a delegation today. It deploys, and a later block
+/// that runs it must neither be refused nor end the node.
+#[test]
+fn old_code_that_looks_like_a_delegation_is_code() {
+    let mut ethereum = (*genesis(FeeMode::Free).ethereum).clone();
+    let config = &mut ethereum.config;
+    (config.london_block, config.terminal_total_difficulty) = (None, None);
+    config.terminal_total_difficulty_passed = false;
+    (config.shanghai_time, config.cancun_time, config.prague_time, config.osaka_time) = (None, None, None, None);
+    let genesis = Genesis::new(ethereum).unwrap();
+    let (leader, follower) = (node(&genesis), node(&genesis));
+    let legacy = |nonce, to, input: &[u8]| {
+        let input = Bytes::copy_from_slice(input);
+        let unsigned = TxLegacy { chain_id: Some(1337), nonce, gas_limit: 200_000, to, input, ..Default::default() };
+        let signature = key(0).sign(&unsigned.signature_hash());
+        Bytes::from(Transaction::Legacy(unsigned.into_signed(signature)).encoded_2718())
+    };
+    // PUSH2 ef01, MSTORE at 0, RETURN its two bytes.
+    let code = [0x61, 0xef, 0x01, 0x60, 0x00, 0x52, 0x60, 0x02, 0x60, 0x1e, 0xf3];
+    let calls = [(TxKind::Create, code.as_slice()), (TxKind::Call(key(0).address().create(0)), &[])];
+    let mut parent = genesis.hash();
+    for (view, (to, input)) in (1..).zip(calls) {
+        leader.submit(legacy(view - 1, to, input)).unwrap();
+        let block = propose(&leader, parent, view);
+        assert_eq!(block.transactions().len(), 1);
+        assert_eq!(follower.verify(&block, round(view)).unwrap(), Verdict::Valid);
+        leader.finalize(&block, None).unwrap();
+        follower.finalize(&block, None).unwrap();
+        parent = block.hash();
+    }
+    let deployed = leader.state_at(2).unwrap().account(key(0).address().create(0)).unwrap().unwrap();
+    assert_eq!(deployed.code_hash, crypto::keccak256([0xef, 0x01]));
+}
+
 #[test]
 fn a_leader_whose_time_is_up_ends_its_block() {
     let genesis = genesis(FeeMode::Free);
@@ -154,7 +188,9 @@ fn nothing_to_do_is_not_a_block() {
     assert!(!chain.has_work(&genesis.hash()));
     assert!(matches!(chain.propose(genesis.hash(), round(1), false, &|| false).unwrap(), Proposal::Nothing));
     let nowhere = B256::repeat_byte(1);
-    assert!(matches!(chain.propose(nowhere, round(1), true, &|| false).unwrap(), Proposal::Unknown(hash) if hash == nowhere));
+    assert!(
+        matches!(chain.propose(nowhere, round(1), true, &|| false).unwrap(), Proposal::Unknown(hash) if hash == nowhere)
+    );
 }
 
 /// Every field of the header, changed by itself, is caught.

@@ -29,7 +29,9 @@ pub enum LaneError {
         source: ChainError,
     },
     /// The engine says that a block was processed, but the ledger has not got it, and neither has the engine.
-    #[error("the ledger ends below height {0}, which the engine's directory has passed: remove the engine's directory")]
+    #[error(
+        "the ledger ends below height {0}, which the engine's directory has passed: remove the engine's directory, but never on more than a third of the committee at once, for a validator without it keeps silent for a while"
+    )]
     Behind(u64),
 }
 

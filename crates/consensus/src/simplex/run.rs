@@ -261,6 +261,8 @@ async fn open_watermark<E: Storage>(
         None if run.is_none() && position.height == 0 => Start::Intact,
         None => Start::Unknown,
         Some(record) if run.is_none_or(|run| run < record.run) => Start::Lost,
+        // The ledger is older than the votes: it was restored, and the journal is not the one to go with it.
+        Some(record) if record.epoch > position.epoch.get() => Start::Lost,
         Some(record) if has_voted(&record, position) && !has_journal(context, options, position).await => Start::Lost,
         Some(_) => Start::Intact,
     };

@@ -98,13 +98,21 @@ impl<CTX: ContextTr> Inspector<CTX> for Meter<'_> {
         }
     }
 
-    fn call(&mut self, context: &mut CTX, _: &mut CallInputs) -> Option<CallOutcome> {
-        self.keep(CALL_BYTES, context);
+    fn call(&mut self, context: &mut CTX, inputs: &mut CallInputs) -> Option<CallOutcome> {
+        self.keep(CALL_BYTES + inputs.input.len(), context);
         None
     }
 
-    fn create(&mut self, context: &mut CTX, _: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.keep(CALL_BYTES, context);
+    fn call_end(&mut self, context: &mut CTX, _: &CallInputs, outcome: &mut CallOutcome) {
+        self.keep(outcome.result.output.len(), context);
+    }
+
+    fn create(&mut self, context: &mut CTX, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
+        self.keep(CALL_BYTES + inputs.init_code().len(), context);
         None
+    }
+
+    fn create_end(&mut self, context: &mut CTX, _: &CreateInputs, outcome: &mut CreateOutcome) {
+        self.keep(outcome.result.output.len(), context);
     }
 }

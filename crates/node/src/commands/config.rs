@@ -13,7 +13,7 @@ pub fn run(command: ConfigCommand) -> Result<()> {
 
 fn show(args: &ShowArgs) -> Result<()> {
     let file = config::file(&args.data.data_dir);
-    let figment = config::layers(file.exists().then_some(file.as_path()), &args.settings);
+    let figment = config::layers(config::Settings::default(), file.exists().then_some(file.as_path()), &args.settings);
     let settings = config::read(&figment)?; // a wrong value is an error here as it would be at start
     if !args.origin {
         if args.json {

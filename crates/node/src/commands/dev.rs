@@ -1,23 +1,23 @@
 //! `lonja dev`: one node, ten funded accounts that every tool knows, each transaction final at once.
 
-use crate::cli::DevArgs;
+use crate::cli::{DevArgs, Fees};
+use crate::config::{Log, Settings};
 use crate::data_dir::{DataDir, random};
 use crate::running::{self, Plan, Store};
 use crate::{config, print, telemetry};
 use crypto::{AccountKey, DEV_MNEMONIC, NodeKey};
-use eyre::Result;
+use eyre::{Result, eyre};
 use std::path::{Path, PathBuf};
-use types::{ConsensusConfig, Genesis, GenesisTemplate, U256};
+use types::{ConsensusConfig, FeeMode, Genesis, GenesisTemplate, U256};
 
 const ACCOUNTS: u32 = 10;
 
 pub fn run(args: DevArgs) -> Result<()> {
     let scratch = Scratch::new(args.data_dir.is_none())?;
     let dir = DataDir::new(args.data_dir.as_deref().unwrap_or(&scratch.0));
-    let mut settings = config::load(dir.path(), &args.settings)?;
-    if args.settings.log_level.is_none() {
-        settings.log.level = "warn".into(); // the banner is for people; --log-level brings the log back
-    }
+    // The banner is for people; whoever asks for the log gets it.
+    let quiet = Settings { log: Log { level: "warn".into(), ..Default::default() }, ..Default::default() };
+    let mut settings = config::load(quiet, dir.path(), &args.settings)?;
     if settings.http.cors.is_empty() {
         settings.http.cors.push("*".into()); // a DApp under development is served from anywhere
     }
@@ -31,15 +31,16 @@ pub fn run(args: DevArgs) -> Result<()> {
     running::run(Plan { settings, genesis, key, signers, store, dir }, |plan| banner(plan, &keys))
 }
 
-/// A kept ledger keeps its genesis; flags that ask for another one are refused by the ledger itself.
+/// A kept ledger keeps its genesis: flags that ask for another one are an error.
 fn genesis(args: &DevArgs, dir: &DataDir, keys: &[AccountKey]) -> Result<Genesis> {
     if dir.genesis().exists() {
-        return dir.read_genesis();
+        let genesis = dir.read_genesis()?;
+        return check_same(args, &genesis).map(|()| genesis);
     }
     let template = GenesisTemplate {
-        chain_id: args.chain_id,
-        fees: args.fees.into(),
-        consensus: ConsensusConfig::Dev { block_period_ms: args.block_period_ms },
+        chain_id: args.chain_id.unwrap_or(1337),
+        fees: args.fees.unwrap_or(Fees::Free).into(),
+        consensus: ConsensusConfig::Dev { block_period_ms: args.block_period_ms.unwrap_or(0) },
         funded: keys.iter().map(AccountKey::address).collect(),
         ..Default::default()
     };
@@ -48,6 +49,22 @@ fn genesis(args: &DevArgs, dir: &DataDir, keys: &[AccountKey]) -> Result<Genesis
         dir.write_new(&dir.genesis(), &genesis.to_json())?;
     }
     Ok(genesis)
+}
+
+fn check_same(args: &DevArgs, genesis: &Genesis) -> Result<()> {
+    let period = args.block_period_ms.map(|block_period_ms| ConsensusConfig::Dev { block_period_ms });
+    let differs = args.chain_id.is_some_and(|id| id != genesis.chain_id())
+        || args.fees.is_some_and(|fees| FeeMode::from(fees) != genesis.lonja.fees)
+        || period.is_some_and(|consensus| consensus != genesis.lonja.consensus);
+    match differs {
+        false => Ok(()),
+        true => Err(eyre!(
+            "the ledger there was made with chain id {}, fees {:?} and {:?}; leave these flags out, or choose another --data-dir",
+            genesis.chain_id(),
+            genesis.lonja.fees,
+            genesis.lonja.consensus
+        )),
+    }
 }
 
 fn banner(plan: &Plan, keys: &[AccountKey]) {

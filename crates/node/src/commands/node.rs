@@ -8,7 +8,7 @@ use eyre::Result;
 
 pub fn run(args: NodeArgs) -> Result<()> {
     let dir = DataDir::new(&args.data.data_dir);
-    let settings = config::load(dir.path(), &args.settings)?;
+    let settings = config::load(config::Settings::default(), dir.path(), &args.settings)?;
     telemetry::log(&settings.log)?;
     let (genesis, key) = (dir.read_genesis()?, dir.read_key()?);
     tracing::info!(

@@ -43,7 +43,10 @@ pub(crate) fn simulated<T>(
     run: impl FnOnce(&Setting<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let (context, state) = view.stage(block)?;
-    let block_hashes = |height| view.snapshot.hash_of(height).ok().flatten();
+    // A caller may move itself to a height whose ancestors nobody has: their hashes are zero, as Ethereum's are.
+    let hash_of = |height| view.snapshot.hash_of(height).ok().flatten();
+    let (parent, parent_hash) = (context.height.saturating_sub(1), context.parent_hash);
+    let block_hashes = |height| hash_of(height).or(Some(if height == parent { parent_hash } else { types::B256::ZERO }));
     run(&Setting { rules: view.ledger.chain.rules(), view: &state, block_hashes: &block_hashes, context })
 }
 

@@ -90,11 +90,18 @@ fn new_logs(call: &Call<'_>, filter: Arc<Filter>, next: u64) -> Result<(Changes,
     let view = call.ledger.view()?;
     let last = filter.get_to_block().map_or(view.head(), |to| to.min(view.head()));
     let first = filter.get_from_block().map_or(next, |from| from.max(next));
-    let found = match first <= last && filter.get_block_hash().is_none() {
-        true => logs::between(&view, &filter, first..=last, &call.deadline)?,
-        false => Vec::new(),
+    if first > last || filter.get_block_hash().is_some() {
+        return Ok((Changes::Logs(Vec::new()), Watched::Logs { filter, next: view.head() + 1 }));
+    }
+    // More than one answer may hold: a part now, the rest when it is asked for again.
+    let mut end = last;
+    let found = loop {
+        match logs::between(&view, &filter, first..=end, &call.deadline) {
+            Err(Failure::Limit(_)) if end > first => end = first + (end - first) / 2,
+            found => break found?,
+        }
     };
-    Ok((Changes::Logs(found), Watched::Logs { filter, next: view.head() + 1 }))
+    Ok((Changes::Logs(found), Watched::Logs { filter, next: end + 1 }))
 }
 
 fn new_blocks(call: &Call<'_>, next: u64) -> Result<(Changes, Watched), Failure> {

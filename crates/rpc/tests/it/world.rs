@@ -124,7 +124,9 @@ fn seal(chain: &Chain, seconds: u64, certificate: Option<Bytes>) -> u64 {
     let view = parent.number + 1;
     let slot = Slot { view, parent_view: view - 1, timestamp_ms: seconds * 1000, ..Slot::default() };
     let round = Round { slot, beneficiary: Address::ZERO };
-    let Proposal::Block(block) = chain.propose(parent.hash(), round, true, &|| false).unwrap() else { panic!("no block") };
+    let Proposal::Block(block) = chain.propose(parent.hash(), round, true, &|| false).unwrap() else {
+        panic!("no block")
+    };
     let finality = certificate.map(|certificate| Finality {
         height: block.height(),
         block_hash: block.hash(),

@@ -60,7 +60,8 @@ impl<E: Clock + Spawner> Application<E> {
     }
 
     async fn extend(&self, context: &Slotted, parent: &Digested<Block>) -> Option<Digested<Block>> {
-        let parent_ms = parent.inner().inner().timestamp_ms();
+        // A parent from a clock that runs ahead must not make this node miss its turn.
+        let parent_ms = parent.inner().inner().timestamp_ms().min(self.now_ms());
         let heartbeat_ms = after(parent_ms, self.beat(parent));
         let mut work = self.parts.chain.work();
         self.sleep_until_ms(after(parent_ms, self.pause(parent))).await;

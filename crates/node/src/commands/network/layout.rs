@@ -86,8 +86,15 @@ impl Layout {
         let layout = Layout { dir: dir.canonicalize()?, chain_id: choice.chain_id, nodes };
         let keys = layout.nodes.iter().map(|_| Ok(NodeKey::from_seed(random()?))).collect::<Result<Vec<_>>>()?;
         let genesis = layout.genesis(choice, &keys)?;
+        if let Some(node) = layout.nodes.iter().find(|node| layout.folder(node).path().exists()) {
+            let path = layout.folder(node).path().display().to_string();
+            return Err(eyre!("{path} is there already, but no network.json; choose another --dir, or delete it"));
+        }
         for (node, key) in layout.nodes.iter().zip(&keys) {
-            layout.write_node(node, key, &keys, &genesis)?;
+            if let Err(error) = layout.write_node(node, key, &keys, &genesis) {
+                layout.nodes.iter().for_each(|node| drop(fs::remove_dir_all(layout.folder(node).path())));
+                return Err(error);
+            }
         }
         let text = serde_json::to_string_pretty(&layout)?;
         fs::write(file(dir), text).wrap_err_with(|| format!("cannot write {}", file(dir).display()))?;
@@ -101,11 +108,13 @@ impl Layout {
 
     /// Deletes what `create` made, and nothing else: the directory may hold other things.
     pub fn delete(&self) -> Result<()> {
-        fs::remove_file(file(&self.dir)).wrap_err("cannot delete network.json")?;
         for node in &self.nodes {
             let folder = self.dir.join(&node.name);
-            fs::remove_dir_all(&folder).wrap_err_with(|| format!("cannot delete {}", folder.display()))?;
+            if folder.exists() {
+                fs::remove_dir_all(&folder).wrap_err_with(|| format!("cannot delete {}", folder.display()))?;
+            }
         }
+        fs::remove_file(file(&self.dir)).wrap_err("cannot delete network.json")?; // last: what has it can be deleted again
         let _ = fs::remove_dir(&self.dir); // only when nothing else is in it
         Ok(())
     }

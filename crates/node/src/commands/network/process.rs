@@ -24,7 +24,7 @@ pub fn spawn(folder: &DataDir) -> Result<Child> {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"LONJA_")) {
         command.env_remove(name); // one port for all nodes would help none
     }
-    let child = command
+    let mut child = command
         .args(["node", "--data-dir"])
         .arg(folder.path())
         .stdin(Stdio::null())
@@ -33,7 +33,10 @@ pub fn spawn(folder: &DataDir) -> Result<Child> {
         .process_group(0) // Ctrl-C is for the parent, which stops its nodes in order
         .spawn()
         .wrap_err("cannot start a node")?;
-    fs::write(pid_file(folder), child.id().to_string()).wrap_err("cannot write node.pid")?;
+    if let Err(error) = fs::write(pid_file(folder), child.id().to_string()) {
+        child.kill()?; // nobody would find it again
+        return Err(error).wrap_err("cannot write node.pid");
+    }
     Ok(child)
 }
 

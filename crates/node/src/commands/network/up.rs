@@ -37,7 +37,10 @@ pub fn run(args: UpArgs) -> Result<()> {
     });
     let ready = started.and_then(|()| wait_until_final(&layout, &mut children, &stopping));
     if let Err(error) = ready {
-        stop_all(&layout)?;
+        for (node, child) in &children {
+            process::ask_to_stop(child.id())?;
+            process::wait_for_end(&layout.folder(node), child.id())?;
+        }
         return Err(error);
     }
     announce(&layout, &args, begin.elapsed())?;
