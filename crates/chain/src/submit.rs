@@ -6,7 +6,7 @@
 use crate::pool::{Funds, Pool, Pooled};
 use crate::{Chain, Origin, Rejected};
 use alloy_consensus::Transaction as _;
-use alloy_primitives::map::{AddressMap, B256Map};
+use alloy_primitives::map::{AddressMap, B256Map, Entry};
 use execution::admission::{Conditions, check_stateless};
 use ledger::{StateView, StorageError};
 use types::{Address, Bytes, Recovered, TxHash, decode_transaction, recover};
@@ -107,8 +107,8 @@ fn read_funds(
     funds: &mut AddressMap<Funds>,
 ) -> Result<(), StorageError> {
     for entry in checked.iter().flatten() {
-        if !funds.contains_key(&entry.sender()) {
-            funds.insert(entry.sender(), funds_of(view, entry.sender())?);
+        if let Entry::Vacant(vacant) = funds.entry(entry.sender()) {
+            vacant.insert(funds_of(view, entry.sender())?);
         }
     }
     Ok(())

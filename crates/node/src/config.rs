@@ -18,7 +18,7 @@ const SECTIONS: [&str; 6] = ["http", "p2p", "metrics", "ledger", "pool", "log"];
 const NOT_SETTINGS: [&str; 2] = ["data_dir", "vectors"];
 
 /// All settings of a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Answer questions only.
@@ -107,20 +107,6 @@ pub struct Log {
     pub level: String,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            read_only: false,
-            http: Http::default(),
-            p2p: P2p::default(),
-            metrics: Endpoint::default(),
-            ledger: LedgerSettings::default(),
-            pool: PoolSettings::default(),
-            log: Log::default(),
-        }
-    }
-}
-
 impl Default for Http {
     fn default() -> Http {
         Http { listen: loopback(), port: 8545, cors: Vec::new(), hosts: Vec::new() }
@@ -198,7 +184,7 @@ impl LedgerSettings {
                 )
             }
         };
-        Ok(ledger::Options { history, cache_bytes: self.cache_mib * MIB, ..Default::default() })
+        Ok(ledger::Options { history, cache_bytes: self.cache_mib * MIB })
     }
 }
 
@@ -308,6 +294,7 @@ impl Provider for Flags<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::result_large_err)] // the library's own error
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! The waist, on a real ledger in memory: what two nodes say of the same blocks.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip7702, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip7702::Authorization;
@@ -193,6 +195,9 @@ fn nothing_to_do_is_not_a_block() {
     );
 }
 
+/// Changes one field of a header; the hash is there to be put somewhere.
+type Forgery = fn(&mut Header, B256);
+
 /// Every field of the header, changed by itself, is caught.
 #[test]
 fn a_forged_header_is_invalid() {
@@ -202,7 +207,7 @@ fn a_forged_header_is_invalid() {
     let block = propose(&leader, genesis.hash(), 1);
     assert_eq!(block.transactions().len(), 1);
     let one = B256::repeat_byte(1);
-    let forgeries: [(&str, fn(&mut Header, B256)); 17] = [
+    let forgeries: [(&str, Forgery); 17] = [
         ("state root", |header, one| header.state_root = one),
         ("receipts root", |header, one| header.receipts_root = one),
         ("transactions root", |header, one| header.transactions_root = one),

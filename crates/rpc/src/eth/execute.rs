@@ -46,7 +46,8 @@ pub(crate) fn simulated<T>(
     // A caller may move itself to a height whose ancestors nobody has: their hashes are zero, as Ethereum's are.
     let hash_of = |height| view.snapshot.hash_of(height).ok().flatten();
     let (parent, parent_hash) = (context.height.saturating_sub(1), context.parent_hash);
-    let block_hashes = |height| hash_of(height).or(Some(if height == parent { parent_hash } else { types::B256::ZERO }));
+    let block_hashes =
+        |height| hash_of(height).or(Some(if height == parent { parent_hash } else { types::B256::ZERO }));
     run(&Setting { rules: view.ledger.chain.rules(), view: &state, block_hashes: &block_hashes, context })
 }
 

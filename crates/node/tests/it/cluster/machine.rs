@@ -120,7 +120,7 @@ impl Machine {
 
     /// Cuts the power: what was not synced is lost, or not, as chance has it.
     pub fn crash(&mut self, context: &mut Context) {
-        self.disk = self.disk.after_power_loss(|| context.next_u32() % 2 == 0);
+        self.disk = self.disk.after_power_loss(|| context.next_u32().is_multiple_of(2));
         if let Some(node) = self.node.take() {
             node.task.abort();
         }
